@@ -246,17 +246,28 @@ def oracle() -> Way:
     return Way(name="oracle", decide=lambda _, test: router.route(test.table(planned=False)), rival=False)
 
 
-def broadcast() -> Way:
-    """Everybody works, and all are paid: the first program whose examples hold; the answer most agents give."""
+def broadcast(name: str = "broadcast", ties: Sequence[str] = ()) -> Way:
+    """Everybody works, and all are paid: the first program whose examples hold; the answer most agents give.
+
+    Args:
+        name: Of the row.
+        ties: Whose answer to a question is taken first where several are given equally often; the others, and with
+            none named all, follow by price and name.
+    """
 
     def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         table = test.table(planned=False)
-        chosen = [_first_good(table, row) for row in range(len(table))]
+        places = [table.agents.index(agent) for agent in ties]
+        order = [*places, *(place for place in range(len(table.agents)) if place not in places)]
+        chosen = [
+            _first_good(table, row, order if task.kind == "short" else sorted(order))
+            for row, task in enumerate(test.tasks)
+        ]
         return replace(
             Routing.of(np.array(chosen, np.intp), len(table.agents)), called=np.ones(table.success.shape, bool)
         )
 
-    return Way(name="broadcast", decide=decide)
+    return Way(name=name, decide=decide)
 
 
 def broadcast_perfect() -> Way:
@@ -270,12 +281,12 @@ def broadcast_perfect() -> Way:
     return Way(name="broadcast, perfect check", decide=decide, rival=False)
 
 
-def _first_good(table: OutcomeTable, row: int) -> int:
+def _first_good(table: OutcomeTable, row: int, order: Sequence[int]) -> int:
     checks = np.zeros(len(table.agents)) if table.checks is None else table.checks[row]
     if (checks > 0).any():
         return int(np.argmax(checks > 0))
     answers = () if table.answers is None else table.answers[row]
-    able = [place for place, answer in enumerate(answers) if answer.strip() and checks[place] >= 0]
+    able = [place for place in order if answers and answers[place].strip() and checks[place] >= 0]
     if not able:
         return 0
     return able[most_agreed(keys_of(Task(text=table.texts[row]), [answers[place] for place in able]))]
@@ -307,6 +318,7 @@ def ways(
     for router in routers:
         yield routed(router)
     yield broadcast()
+    yield replace(broadcast("broadcast, ties to a librarian", librarians), rival=False)
     yield broadcast_perfect()
     yield market("SALE plain", plain, embed, hold=True)
     yield market("SALE plain, held where it pays", plain, embed)

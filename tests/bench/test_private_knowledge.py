@@ -267,6 +267,9 @@ def test_broadcast_takes_what_most_agents_say_whatever_they_cite() -> None:
     routing = broadcast().decide(test, test)
     assert routing.chosen.tolist() == [1]
     assert routing.called.all()
+    works[SOME[0].id, "librarian-2", ""] = replace(works[SOME[0].id, "librarian-2", ""], answer="Como")
+    assert broadcast().decide(test, test).chosen.tolist() == [0]
+    assert broadcast("of librarians", ("librarian-2",)).decide(test, test).chosen.tolist() == [2]
 
 
 async def test_no_task_is_decided_by_its_own_outcome(recorded: tuple[Path, config.Settings]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ways import RESAMPLING, Way, above_mixtures, page_with
+from benchmarks.ways import RESAMPLED, RESAMPLING, Way, above_mixtures, page_with
 from sale.bench.crossed_cells import CrossedTasks, load_crossed
 from sale.bench.report.cross_validation import FOLDS, SEED, cross_fit, join_routings
 from sale.bench.report.report_table import ReportTable, micro, percent
@@ -144,6 +144,21 @@ def comparable(found: CrossedTasks) -> str:
     )
 
 
+def alike(found: CrossedTasks) -> str:
+    """How often the executor asks its model with the plan and without it, and how often both end alike."""
+    pairs = [(one.crossed, one.alone) for one in found.tasks if one.planned]
+    if not pairs:
+        return "No task has a plan."
+    with_plan, without = (np.mean([cell.calls for cell in cells]) for cells in zip(*pairs, strict=True))
+    as_often = sum(one.calls == other.calls for one, other in pairs)
+    same = sum(one.answer == other.answer for one, other in pairs)
+    return (
+        f"On the {quantity(len(pairs), 'task')} with a plan the executor calls its model {with_plan:.2f} times with it "
+        f"and {without:.2f} times without, as often both ways on {as_often}; on {same} both answers are the same to "
+        "the letter."
+    )
+
+
 def within_build(found: CrossedTasks) -> str:
     """The difference to work without a plan that was done anew, where all of it was."""
     anew = [float(one.again.success) for one in found.tasks if one.again is not None]
@@ -182,7 +197,8 @@ def table(found: CrossedTasks, domain: str, features: Features) -> ReportTable:
             "above random mixtures, points",
         ),
         rows=tuple(rows),
-        note=f"95 % intervals over tasks, differences paired. {comparable(found)}{within_build(found)}",
+        note=f"95 % intervals over tasks, differences paired. {RESAMPLED} {comparable(found)}{within_build(found)} "
+        f"{alike(found)}",
     )
 
 

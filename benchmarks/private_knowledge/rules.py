@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.private_knowledge.pasts import Decide
 from sale.agents.respondents import MATCH_MIDDLE
-from sale.agents.verify import normalise
+from sale.agents.samples import keys_of, most_agreed
 from sale.auction import scoring
 from sale.bench.online import Embed, OnlinePolicy
 from sale.bench.online import run as run_market
@@ -24,7 +24,7 @@ from sale.bench.tasks.schema import Kind
 from sale.errors import InputError
 from sale.learning.spending import BEYOND, MatchBestAgent
 from sale.learning.utility import Utility
-from sale.types import Bid, Price, Score, Weights
+from sale.types import Bid, Price, Score, Task, Weights
 
 CODER, GENERALIST = "coder", "generalist"
 MATCH_JUROR, SMALL_READER, READER = "match", "reader-0.5b", "reader-1.5b"
@@ -246,17 +246,28 @@ def oracle() -> Way:
     return Way(name="oracle", decide=lambda _, test: router.route(test.table(planned=False)), rival=False)
 
 
-def broadcast() -> Way:
-    """Everybody works, and all are paid: the first program whose examples hold; the answer most agents give."""
+def broadcast(name: str = "broadcast", ties: Sequence[str] = ()) -> Way:
+    """Everybody works, and all are paid: the first program whose examples hold; the answer most agents give.
+
+    Args:
+        name: Of the row.
+        ties: Whose answer to a question is taken first where several are given equally often; the others, and with
+            none named all, follow by price and name.
+    """
 
     def decide(past: RecordedTasks, test: RecordedTasks) -> Routing:  # noqa: ARG001  nothing is learnt
         table = test.table(planned=False)
-        chosen = [_first_good(table, row) for row in range(len(table))]
+        places = [table.agents.index(agent) for agent in ties]
+        order = [*places, *(place for place in range(len(table.agents)) if place not in places)]
+        chosen = [
+            _first_good(table, row, order if task.kind == "short" else sorted(order))
+            for row, task in enumerate(test.tasks)
+        ]
         return replace(
             Routing.of(np.array(chosen, np.intp), len(table.agents)), called=np.ones(table.success.shape, bool)
         )
 
-    return Way(name="broadcast", decide=decide)
+    return Way(name=name, decide=decide)
 
 
 def broadcast_perfect() -> Way:
@@ -270,18 +281,15 @@ def broadcast_perfect() -> Way:
     return Way(name="broadcast, perfect check", decide=decide, rival=False)
 
 
-def _first_good(table: OutcomeTable, row: int) -> int:
+def _first_good(table: OutcomeTable, row: int, order: Sequence[int]) -> int:
     checks = np.zeros(len(table.agents)) if table.checks is None else table.checks[row]
     if (checks > 0).any():
         return int(np.argmax(checks > 0))
     answers = () if table.answers is None else table.answers[row]
-    said = [(normalise(answer), place) for place, answer in enumerate(answers) if answer.strip()]
-    able = [(text, place) for text, place in said if checks[place] >= 0]
+    able = [place for place in order if answers and answers[place].strip() and checks[place] >= 0]
     if not able:
         return 0
-    counts = Counter(text for text, _ in able)
-    most = max(counts.values())
-    return next(place for text, place in able if counts[text] == most)
+    return able[most_agreed(keys_of(Task(text=table.texts[row]), [answers[place] for place in able]))]
 
 
 def ways(
@@ -310,6 +318,7 @@ def ways(
     for router in routers:
         yield routed(router)
     yield broadcast()
+    yield replace(broadcast("broadcast, ties to a librarian", librarians), rival=False)
     yield broadcast_perfect()
     yield market("SALE plain", plain, embed, hold=True)
     yield market("SALE plain, held where it pays", plain, embed)

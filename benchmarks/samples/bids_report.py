@@ -1,15 +1,16 @@
 """The report of docs/research/samples-as-bids.md: do samples, given as bids, tell who will be right after reasoning?
 
-All that the frozen page leaves open is settled here, before anything was recorded:
+What the frozen page leaves open is settled here. All but the last was written before anything was recorded:
 
 - The worth of a solved task is, for bids as for track record and kind, the cheapest of `WORTHS` at which, on the tasks
   for learning and with chances foretold from the other four fifths of them, it solves as many as the rule by kind, or
   else the one that solves most. One worth for both would have one of them aim at less than the other.
 - What work costs is, for a choice, the mean of the agent in the kind on the tasks for learning. The work of a direct
   agent is part of its bid and adds nothing.
-- Answers are judged anew, from what is on record, so that a mend of how an option is read reaches the page.
 - A kind's best agent is the one that solves most, of equals the cheapest. A margin that is not known counts as the mean
   of those that are.
+- Answers are judged anew, from what is on record, so that a mend of how an option is read reaches the page. This was
+  added after the whole record and the first report on it had been seen.
 """
 
 from __future__ import annotations
@@ -225,11 +226,11 @@ def worth_of(learn: Bids, foretell: Callable[[Bids, Bids], Floats], *, bids: boo
     return WORTHS[int(np.argmin(np.where(good, spent, np.inf)))]
 
 
-def decided(name: str, learn: Bids, held: Bids, foretell: Callable[[Bids, Bids], Floats], *, bids: bool) -> Way:
-    """The agent of the highest worth, by chances that are foretold."""
+def decided(learn: Bids, held: Bids, foretell: Callable[[Bids, Bids], Floats], *, bids: bool) -> Ints:
+    """(T,) the agent of the highest worth, by chances that are foretold."""
     worth = worth_of(learn, foretell, bids=bids)
     costs = by_kind(learn, held, learn.costs(bids=bids))
-    return held.way(name, choose(worth, foretell(learn, held), costs), bids=bids)
+    return choose(worth, foretell(learn, held), costs)
 
 
 def past_success(learn: Bids, asked: Bids) -> Floats:
@@ -265,14 +266,14 @@ def area_of(chances: Floats, held: Bids, agents: Sequence[int] = REASONING) -> I
 
 def ways(learn: Bids, held: Bids) -> tuple[Way, list[Way], list[Way]]:
     """The bids' way, its rivals, and the single agents."""
-    ours = decided("bids of samples", learn, held, foretold, bids=True)
+    ours = held.way("bids of samples", decided(learn, held, foretold, bids=True), bids=True)
     singles = [
         held.way(f"{name} alone", np.full(len(held.kinds), place, np.intp), bids=False)
         for place, name in enumerate(AGENTS[:4])
     ]
     vote = held.way("always vote: large-reasons-3", np.full(len(held.kinds), 4, np.intp), bids=False)
     rivals = [
-        decided("track record and kind", learn, held, past_success, bids=False),
+        held.way("track record and kind", decided(learn, held, past_success, bids=False), bids=False),
         held.way("by kind: the best agent", best_of_kind(learn, held), bids=False),
         held.cascade,
         vote,
@@ -293,6 +294,13 @@ def verdicts(ours: Way, rivals: Sequence[Way], area: Interval | None) -> str:
     return (
         f"Area within a kind: {percent(area)} %. Of what passes: {said}. {'It passes.' if all(parts) else 'It fails.'}"
     )
+
+
+def chosen(learn: Bids, held: Bids) -> str:
+    """How often bids of samples choose each agent."""
+    counts = np.bincount(decided(learn, held, foretold, bids=True), minlength=len(AGENTS))
+    said = ", ".join(f"{name} {count}" for name, count in zip(AGENTS, counts.tolist(), strict=True))
+    return f"Times that bids of samples choose each agent: {said}."
 
 
 def table(ours: Way, rivals: Sequence[Way], singles: Sequence[Way], held: Bids) -> ReportTable:
@@ -336,4 +344,5 @@ def report(tasks: Sequence[BenchTask], samples: Samples) -> str:
     learn, held = known.of(slice(None, LEARNING)), known.of(slice(LEARNING, None))
     ours, rivals, singles = ways(learn, held)
     said = verdicts(ours, rivals, area_of(foretold(learn, held), held))
-    return f"{table(ours, rivals, singles, held).markdown()}\n\n{said}\n\n{why(learn, held).markdown()}"
+    parts = table(ours, rivals, singles, held).markdown(), said, chosen(learn, held), why(learn, held).markdown()
+    return "\n\n".join(parts)

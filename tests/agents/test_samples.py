@@ -68,6 +68,17 @@ async def test_a_choice_is_its_letter() -> None:
     assert keys_of(Task(text="Name a letter."), ["B. two"]) == ["b two"]
 
 
+async def test_answers_that_say_the_same_agree_whatever_they_cite() -> None:
+    said = [
+        f"{town} [1]\n\nSources:\n[1] {place}: {town}" for town, place in (("Oslo", "a"), ("Rome", "b"), ("Rome", "c"))
+    ]
+    said.append("Rome [2].\n\nSources:\n[2] d\n\nNote: [3] was cited but never read, and is taken out.")
+    assert keys_of(Task(text="Where?"), said) == ["oslo", "rome", "rome", "rome"]
+    agent, _ = contractor(said[:3], 3)
+    assert (await agent.execute(Task(text="Where?"), None)).answer == said[1]
+    assert keys_of(CHOICE, ["B. two [1]\n\nSources:\n[1] Answer: C"]) == ["B"]
+
+
 async def test_code_is_the_one_with_which_the_examples_hold() -> None:
     answers = [
         "def double(n):\n    return n + 2",  # holds for 2 alone

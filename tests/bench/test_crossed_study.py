@@ -68,6 +68,19 @@ def test_before_it_is_whole_only_the_interim_is_said() -> None:
     assert "done anew: 5 tasks, 5 with the recorded outcome, 5 with" in said
 
 
+def test_calls_of_the_model_and_equal_answers_are_counted_where_there_is_a_plan() -> None:
+    found = tasks(8, 8)
+    asked = [
+        replace(task, crossed=replace(task.crossed, calls=3), alone=replace(task.alone, calls=2))
+        for task in found.tasks
+    ]
+    asked[0] = replace(asked[0], crossed=asked[0].alone)
+    asked[1] = replace(asked[1], planned=False)
+    said = crossed.alike(replace(found, tasks=tuple(asked)))
+    assert said.startswith("On the 7 tasks with a plan the executor calls its model 2.86 times with it and 2.00 times")
+    assert "as often both ways on 1; on 6 both" in said
+
+
 def test_when_it_is_whole_every_cell_and_baseline_has_its_row() -> None:
     found = crossed.table(tasks(40, 40), "search", FEATURES)
     rows = {row[0]: row for row in found.rows}

@@ -14,12 +14,12 @@ import pytest
 
 from benchmarks.private_knowledge.__main__ import TASKS, main
 from benchmarks.private_knowledge.pasts import lots
-from benchmarks.private_knowledge.rules import MATCH_JUROR, PRIMARY, READER, grounded
+from benchmarks.private_knowledge.rules import MATCH_JUROR, PRIMARY, READER, broadcast, grounded
 from sale import config
 from sale.bench.recording.log import FIRST_BIDS, read_record
 from sale.bench.recording.pools import for_recording, own_libraries
 from sale.bench.recording.run import Recorder, RecordingProgress
-from sale.bench.replay import GROUNDED, RecordedTasks, load_recorded
+from sale.bench.replay import GROUNDED, RecordedExecution, RecordedTasks, load_recorded
 from sale.bench.tasks.files import read_tasks, write_tasks
 from sale.bench.tasks.hst_open import hst_open
 from sale.bench.tasks.schema import BenchTask, HumanTime, Split
@@ -249,6 +249,27 @@ async def test_a_shortlist_pays_for_what_is_read_alone(recorded: tuple[Path, con
     ]
     assert read == ["librarian-1"]
     assert all(score.juror != "generalist" for bid in whole.auctions[at].bids for score in bid.scores)
+
+
+def test_broadcast_takes_what_most_agents_say_whatever_they_cite() -> None:
+    said = {
+        "generalist": "Oslo",
+        "librarian-1": "Rome [1]\n\nSources:\n[1] Tiber: a river",
+        "librarian-2": "Rome [2]\n\nSources:\n[2] Rome: a town",
+    }
+    works = {
+        (SOME[0].id, agent, ""): RecordedExecution(
+            agent=agent, success=False, judged=True, dollars=1.0, tokens=1, seconds=1.0, answer=answer, error=None
+        )
+        for agent, answer in said.items()
+    }
+    test = RecordedTasks(agents=tuple(said), prices=(1.0, 2.0, 2.0), tasks=SOME[:1], works=works)
+    routing = broadcast().decide(test, test)
+    assert routing.chosen.tolist() == [1]
+    assert routing.called.all()
+    works[SOME[0].id, "librarian-2", ""] = replace(works[SOME[0].id, "librarian-2", ""], answer="Como")
+    assert broadcast().decide(test, test).chosen.tolist() == [0]
+    assert broadcast("of librarians", ("librarian-2",)).decide(test, test).chosen.tolist() == [2]
 
 
 async def test_no_task_is_decided_by_its_own_outcome(recorded: tuple[Path, config.Settings]) -> None:

@@ -228,6 +228,23 @@ async def test_a_judging_model_says_what_it_thinks_of_every_short_answer(endpoin
     assert {line["verdict"] for line in lines} <= {"success", "failure", "unknown"}
 
 
+async def test_a_record_with_examples_tried_on_some_answers_only_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+    """What an attempt would have found is then known of some agents and not of others."""
+    record = tmp_path / "run.jsonl"
+    await run(record, settings(endpoint, "good", "good"), tmp_path)
+    programs = [one.model_copy(update={"kind": "tests", "tests": "pass"}) for one in TASKS]
+    assert not load_recorded(record, programs).checks
+    answers = sorted({(line["task"], line["answer"]) for line in read_record(record) if line["kind"] == "execution"})
+    for number, (name, answer) in enumerate(answers, start=1):
+        with RecordWriter(record) as writer:
+            writer.append({"kind": "check", "task": name, "answer": answer, "verdict": "success"})
+        if number < len(answers):
+            with pytest.raises(InputError, match=f"not tried on {len(answers) - number} answers?, of own/"):
+                load_recorded(record, programs)
+            assert load_recorded(record, programs, checked=False).tasks == programs
+    assert load_recorded(record, programs).tasks == programs
+
+
 async def test_an_auction_without_bids_is_a_result(endpoint: Endpoint, tmp_path: Path) -> None:
     record = tmp_path / "run.jsonl"
     await run(record, settings(endpoint, "empty-text", "empty-text"), tmp_path, orders=1)

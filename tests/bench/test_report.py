@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sale.bench.metrics import DecisionOutcomes
 from sale.bench.recording.log import pack
 from sale.bench.replay import load_recorded
 from sale.bench.report.comparison import compare
@@ -20,6 +22,7 @@ from sale.bench.report.cross_validation import cross_fit
 from sale.bench.report.fitted import TrainedWeights
 from sale.bench.report.make import make
 from sale.bench.report.report_table import ReportTable, percent
+from sale.bench.report.spend_curve import above_single
 from sale.bench.routers.features import Embeddings
 from sale.bench.routers.fixed import BestSingle
 from sale.bench.stats import Interval
@@ -182,3 +185,22 @@ def test_cells_are_escaped_and_minus_is_a_minus() -> None:
     found = Interval(value=-0.0001, low=-0.5, high=0.25, tasks=3, how="bootstrap")
     assert percent(found) == "0.0 (−50.0 to 25.0)"
     assert percent(None) == "–"
+
+
+def test_a_market_is_compared_with_the_best_agent_that_costs_no_more() -> None:
+    def settled(solved: int, dollars: float) -> DecisionOutcomes:
+        return DecisionOutcomes(
+            agents=("cheap", "dear", "dearer"),
+            ids=tuple(map(str, range(20))),
+            chosen=np.zeros(20, np.intp),
+            success=np.array([float(number < solved) for number in range(20)]),
+            dollars=np.full(20, dollars),
+            extra=np.zeros(20),
+            tokens=None,
+        )
+
+    singles = {"cheap": settled(4, 1.0), "dear": settled(10, 2.0), "dearer": settled(20, 5.0)}
+    assert above_single(settled(16, 2.0), singles).startswith("dear: 30.0 (")
+    assert above_single(settled(16, 2.0), singles).endswith(", p 0.031")
+    assert above_single(settled(16, 1.5), singles).startswith("cheap: 60.0 (")
+    assert above_single(settled(16, 0.5), singles) == "–"

@@ -72,6 +72,7 @@ def test_samples_that_tell_pass_and_samples_that_do_not_fail() -> None:
     said = bids_report.report(*choices(telling=True))
     assert "**150 tasks held out**" in said
     assert "part 1 passes, part 2 passes, part 3 passes. It passes." in said
+    assert "Times that bids of samples choose each agent: small " in said
     said = bids_report.report(*choices(telling=False))
     assert "part 1 fails" in said
     assert "It fails." in said

@@ -15,6 +15,7 @@ from dataclasses import replace
 from sale.agents.options import chosen_option, shown_options
 from sale.agents.repair import Workbench
 from sale.agents.task_examples import TextExamples, examples_of, run_examples
+from sale.agents.tools.web.citations import without_sources
 from sale.agents.verify import normalise
 from sale.errors import SandboxError
 from sale.models.protocol import GenerationRequest, Model, ModelWrapper
@@ -89,9 +90,13 @@ async def best_of(
 
 
 def keys_of(task: Task, answers: Sequence[str]) -> list[str]:
-    """Return the keys answers are compared by: the letter, where the task shows options, else the normalised text."""
+    """Return the keys answers are compared by: the letter, where the task shows options, else the normalised text.
+
+    Sources that answers cite are left out: two that say the same may have it from different places.
+    """
     options = shown_options(task.text)
-    return [(chosen_option(answer, options) if len(options) > 1 else None) or normalise(answer) for answer in answers]
+    bare = [without_sources(answer) for answer in answers]
+    return [(chosen_option(answer, options) if len(options) > 1 else None) or normalise(answer) for answer in bare]
 
 
 def most_agreed(keys: Sequence[str]) -> int:

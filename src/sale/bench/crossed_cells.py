@@ -34,6 +34,8 @@ class Cell:
     answer: str
     check: float
     """1 where the examples in the task's text hold, -1 where they fail, 0 where there are none."""
+    calls: int = 0
+    """Calls of a model that the work took; those of tools are not counted, as older records do not hold all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,6 +178,7 @@ def _task(
             tokens=done.tokens,
             answer=done.answer,
             check=CHECKED[shown],
+            calls=done.model_calls,
         )
 
     def own(agent: str) -> Cell:

@@ -27,6 +27,7 @@ from sale.bench.routers.protocol import OutcomeTable
 from sale.bench.tasks.schema import BenchTask
 from sale.errors import InputError
 from sale.types import AUCTION_STAGES, Bid
+from sale.wording import quantity
 
 CHECKED = {"success": 1.0, "failure": -1.0, "unknown": 0.0}
 """A verdict as a number, for routers."""
@@ -45,6 +46,8 @@ class RecordedExecution:
     seconds: float
     answer: str
     error: str | None
+    model_calls: int = 0
+    """Calls that took tokens: those of tools take none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,16 +153,19 @@ class RecordedTasks:
         return None if bid is None else self.works[task, agent, bid.strategy.text]
 
 
-def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = True) -> RecordedTasks:
+def load_recorded(
+    path: Path, tasks: Iterable[BenchTask], *, planned: bool = True, checked: bool = True
+) -> RecordedTasks:
     """The tables of a record, of those tasks that are whole on it: all work and the auction of first bids.
 
     Args:
         path: The record.
         tasks: Those that may be on it.
         planned: Whether work that follows the plans must be on it, too.
+        checked: Whether the examples in the tasks' texts must have been tried on every answer once they were on some.
 
     Raises:
-        InputError: The record cannot be read, or was not made with these tasks' pool.
+        InputError: The record cannot be read, or was not made with these tasks' pool, or only some answers are checked.
     """
     found = RecordedTasks()
     for line in read_lines(path, *(KINDS - {"call"})):
@@ -184,7 +190,22 @@ def load_recorded(path: Path, tasks: Iterable[BenchTask], *, planned: bool = Tru
     found.agents = tuple(sorted(prices, key=lambda name: (prices[name], name)))
     found.prices = tuple(prices[name] for name in found.agents)
     found.tasks = [task for task in tasks if _whole(found, task.id, planned=planned)]
+    _require_checks(found, found.tasks if checked else (), path)
     return found
+
+
+def _require_checks(found: RecordedTasks, tasks: Iterable[BenchTask], path: Path) -> None:
+    """Raise where the examples in the texts of these tasks were tried on some answers on record and not on others."""
+    programs = {task.id for task in tasks if task.kind == "tests"}
+    answers = {(task, work.answer) for (task, _, _), work in found.works.items() if task in programs}
+    missing = {(task, answer) for task, answer in answers if answer.strip()} - found.checks.keys()
+    if found.checks and missing:
+        raise InputError(
+            f"the examples in the tasks' texts were not tried on {quantity(len(missing), 'answer')}, "
+            f"of {min(missing)[0]} for one, though they were on {len(found.checks)}",
+            where=str(path),
+            hint="`sale bench run` with the same options as before tries them on what is left.",
+        )
 
 
 def merge_records(parts: Sequence[RecordedTasks]) -> RecordedTasks:
@@ -227,6 +248,7 @@ def execution_of(line: ExecutionLine) -> RecordedExecution:
         seconds=line.seconds,
         answer=line.answer,
         error=line.error,
+        model_calls=sum(call.usage.total > 0 for call in line.calls),
     )
 
 

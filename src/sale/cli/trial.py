@@ -207,13 +207,13 @@ async def _trial(
                 seen = done_without_gap(tasks, done)
                 if options["keep_going"] or len(seen) < min(MIN_TASKS, len(tasks)):
                     return False
-                table = load_recorded(record, seen, planned=False).table(planned=False)
+                table = load_recorded(record, seen, planned=False, checked=False).table(planned=False)
                 return agents_clear(table.success, table.dollars, options["margin"]) is not None
 
             ended = await _run(recorder, tasks, enough, lambda done: see(len(done)))
         await recorder.checks()
         spent = recorder.purse.spent
-    whole = load_recorded(record, tasks, planned=False)
+    whole = load_recorded(record, tasks, planned=False, checked=False)
     if not whole.tasks:
         raise InputError(
             f"the cap of ${cap:g} does not allow a single task", hint="Raise --cap, or take cheaper agents."

@@ -3,8 +3,8 @@
 A goal is reached by what is done. Where auctions are held only if they are expected to pay, that hangs on the worth,
 too: at a low one none is held, tasks are awarded by track records, and no bid says who would solve them. So the curve
 follows the same rule: its awards are by bids where an auction would be held, with the auction's cost, and by track
-records elsewhere. Read off a curve of auctions that would not be held, the worth let a market of private knowledge
-solve 10 % where its prior solved 68 % (docs/private-knowledge.md).
+records elsewhere. Read off a curve of auctions that would not be held, the worth gave the tasks of a market of private
+knowledge to its cheapest agents (docs/private-knowledge.md).
 
 The worth decides where on its curve of success against cost a market stands. Few people can say it in dollars. Made
 from differences of success rates between agents it varies threefold between training sets (docs/decisions.md); what the

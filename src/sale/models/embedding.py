@@ -129,7 +129,7 @@ def _import_runtime() -> Any:  # noqa: ANN401  the runtime has no types
 
     Release 1.31, say, else looks up a host, writes an id of the device below the user's cache, and queues events.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  set for the runtime, not read
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")  # for this process alone, not for those it starts
     return import_module("onnxruntime")
 
 

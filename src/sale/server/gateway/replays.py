@@ -85,7 +85,7 @@ class Replays:
         self._bytes = 0
 
     async def claim(self, exchange: Exchange, holder: Holder, body: bytes) -> KeyClaim | None:
-        """KeyClaim a request's key, or wait for the answer to the one that has it already; `None` without a key.
+        """Claim a request's key, or wait for the answer to the one that has it already; `None` without a key.
 
         Raises:
             ApiError: The key is invalid, or another request's, or the answer is no longer there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import socket
@@ -154,6 +155,24 @@ class TestNumbers:
                 assert answer.result(HANG).status_code == 200
             gateway.lines()
         assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+
+class TestCodings:
+    """Bodies are plain: what a compressed one would unfold to has no bound."""
+
+    @pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages", "/embeddings", "/feedback"])
+    def test_a_compressed_body_is_refused_as_such(self, odd: Gateway, path: str) -> None:
+        headers = {"authorization": f"Bearer {new_key(odd)}", "content-encoding": "gzip"}
+        told = httpx2.post(f"{odd.url}{path}", content=gzip.compress(b"{}"), headers=headers, timeout=HANG)
+        assert told.status_code == 415, told.text
+        assert "compressed bodies are not taken" in told.json()["error"]["message"]
+
+    def test_identity_is_no_compression(self, odd: Gateway) -> None:
+        said = json.dumps({"model": "well", "messages": [HI]}).encode()
+        headers = {"authorization": f"Bearer {new_key(odd)}", "content-encoding": "Identity"}
+        assert (
+            httpx2.post(f"{odd.url}/chat/completions", content=said, headers=headers, timeout=HANG).status_code == 200
+        )
 
 
 class TestResponses:

@@ -23,6 +23,7 @@ from tests.server.gateway.test_gateway_money import ask, new_key
 from tests.support.hang import HANG
 from tests.support.wire import Out, Play, Request, Wire, chunk, usage, whole
 
+HI: Any = {"role": "user", "content": "Hi"}
 DEPTHS = (255, 600, 1000)
 """Levels that the parser reads and the writer does not write."""
 
@@ -157,6 +158,28 @@ class TestNumbers:
         assert not [record for record in caplog.records if record.exc_info], caplog.text
 
 
+class TestSentences:
+    """What is wrong is said so that it can be mended."""
+
+    @pytest.mark.parametrize(
+        ("path", "body", "param", "sentence"),
+        [
+            ("/chat/completions", {"messages": [HI], "max_tokens": 10**30}, "max_tokens", "from 1 to 2^64 - 1"),
+            ("/chat/completions", {"messages": [HI], "max_tokens": 0}, "max_tokens", "from 1 to 2^64 - 1"),
+            ("/responses", {"input": "Hi", "max_output_tokens": 2**64}, "max_output_tokens", "from 1 to 2^64 - 1"),
+            ("/responses", {}, "input", "input must be a text, or a list of items"),
+            ("/responses", {"input": 7}, "input", "input must be a text, or a list of items"),
+            ("/feedback", {"session_id": "x", "verdict": "success", "score": 1}, "score", "send one of them, not both"),
+            ("/feedback", {"session_id": "x"}, "score", "a verdict, or a score from 0 to 1, is needed"),
+        ],
+    )
+    def test_of_a_field(self, odd: Gateway, path: str, body: dict[str, Any], param: str, sentence: str) -> None:
+        told = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert told.status_code == 400, told.text
+        assert told.json()["error"]["param"] == param
+        assert sentence in told.json()["error"]["message"]
+
+
 class TestCodings:
     """Bodies are plain: what a compressed one would unfold to has no bound."""
 
@@ -237,7 +260,6 @@ class TestTranslations:
             assert not wire.work()
 
 
-HI: Any = {"role": "user", "content": "Hi"}
 TEXT: Any = {"type": "text", "text": "x"}
 MANY = MAX_PIECES + 1
 

@@ -118,8 +118,22 @@ def test_the_scheme_is_chosen_and_kept(site: Served, browser: Browser) -> None:
     assert dark != light
     browser.open(f"{site.address}/agents")
     assert browser.script("return getComputedStyle(document.body).backgroundColor") == dark
+    look = "return getComputedStyle(document.getElementById('scheme')).borderTopColor"
+    pressed = browser.script(look)
+    assert browser.script(f"document.getElementById('scheme').setAttribute('aria-pressed', 'false'); {look}") != pressed
     browser.click("#scheme")
     assert browser.script("return getComputedStyle(document.body).backgroundColor") == light
+
+
+def test_on_a_phone_the_search_says_what_it_wants(site: Served) -> None:
+    with Browser(width=400) as window:
+        window.open(f"{site.address}/memory")
+        fits = (
+            "const field = document.getElementById('q'), pen = document.createElement('canvas').getContext('2d');"
+            "pen.font = getComputedStyle(field).font;"
+            "return pen.measureText(field.placeholder).width < field.clientWidth - 48"
+        )
+        assert window.script(fits)
 
 
 def test_the_keyboard_reaches_the_content_first(site: Served, browser: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def test_a_window_sees_what_was_and_what_happens(site: Served) -> None:
         site.wait(lambda: 'class="card"' in window.of(result.auction.id)[-1])  # settled: the record's own card
         last = window.of(result.auction.id)[-1]
         assert "The second task." in last
+        assert re.search(r'<span class="when"><time [^>]+>[\d :-]+</time> UTC</span>', last)
         assert result.auction.winner.agent in last
 
 

@@ -204,7 +204,7 @@ def test_paging_leads_through_all(site: Served) -> None:
 def test_agents_have_intervals_and_charts_have_tables(site: Served) -> None:
     text = site.page("/agents?days=all")
     assert all(name in text for name in ("small", "middle", "large"))
-    assert re.search(r"\d+ % to \d+ %, n = \d+", text)
+    assert re.search(r"\d+\u00a0% to \d+\u00a0%, n = \d+", text)
     assert text.count('role="img"') == 2 * text.count("The figures as a table")
     assert "slot" in text
 
@@ -218,7 +218,8 @@ def test_money_says_what_is_an_estimate(tmp_path: Path) -> None:
         assert "<strong>an estimate</strong>" in text
         assert "2 tasks are compared with large, and for 2 of them it did not do the work itself" in text
         assert "overhead" in text
-        assert "95 %:" in text
+        assert "95&nbsp;%:" in text
+        assert "The interval covers how tasks vary, not whether that assumption holds." in text
 
 
 def test_money_says_what_is_measured(tmp_path: Path) -> None:
@@ -227,6 +228,15 @@ def test_money_says_what_is_measured(tmp_path: Path) -> None:
         text = site.page("/money")
         assert "<strong>measured</strong>" in text
         assert "too few tasks for an interval" in text
+        assert "that assumption" not in text
+        site.run()
+        text = site.page("/money")
+        assert "The interval covers how tasks vary." in text
+        assert "that assumption" not in text
+        lost = re.search(r"Lost against always-largest</dt><dd>\$([\d.]+)</dd>.*?%: \$([\d.]+) to \$([\d.]+)<", text)
+        assert lost, "the interval is of what was lost, not of what was saved"
+        middle, low, high = (float(figure) for figure in lost.groups())
+        assert low <= middle <= high
 
 
 def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
@@ -234,10 +244,12 @@ def test_money_says_what_auctions_may_take(tmp_path: Path) -> None:
         result = site.run()
         assert not result.auction.held
         text = site.page("/money")
-        assert "Auctions may take 5 % of what large would have cost" in text
+        assert "Auctions may take 5\u00a0% of what large would have cost" in text
         page = site.page(f"/auctions/{result.auction.id}")
         assert "no auction: neither the allowance nor the caps and budgets cover one for this task" in page
         assert "large was given the task" in page
+        assert "<span>no auction</span>" in site.page("/")
+        assert '<td class="num" data-label="Bids">0</td>' in site.page("/memory")
     with Served(tmp_path, allowance=math.inf) as site:
         assert site.run().auction.held
         assert "Auctions may take" not in site.page("/money")

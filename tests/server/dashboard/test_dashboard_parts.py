@@ -53,7 +53,7 @@ HOSTILE = "<script>&\"'"
         (0.5, "$0.500"),
         (0.0123456, "$0.0123"),
         (0.00000123, "$0.00000123"),
-        (-0.02, "−$0.0200"),
+        (-0.02, "−\u2060$0.0200"),
         (math.nan, "–"),
         (None, "–"),
     ],
@@ -67,11 +67,12 @@ def test_round_sums_are_short() -> None:
 
 
 def test_words() -> None:
-    assert percent(0.5) == "50 %"
+    assert percent(0.5) == "50\u00a0%"
     assert percent(None) == "–"
-    assert seconds(75.2) == "1 min 15 s"
-    assert seconds(3_725) == "1 h 02 min"
-    assert size(1_234_567) == "1 MB"
+    assert seconds(7.25) == "7.2\u00a0s"
+    assert seconds(75.2) == "1\u00a0min 15\u00a0s"
+    assert seconds(3_725) == "1\u00a0h 02\u00a0min"
+    assert size(1_234_567) == "1\u00a0MB"
     assert clip("a\n  b " * 3, 5) == "a b a …"
     assert plain("a\u202eb\x1b[2J\n") == "a�b�[2J\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import socket
@@ -22,6 +23,7 @@ from tests.server.gateway.test_gateway_money import ask, new_key
 from tests.support.hang import HANG
 from tests.support.wire import Out, Play, Request, Wire, chunk, usage, whole
 
+HI: Any = {"role": "user", "content": "Hi"}
 DEPTHS = (255, 600, 1000)
 """Levels that the parser reads and the writer does not write."""
 
@@ -156,6 +158,46 @@ class TestNumbers:
         assert not [record for record in caplog.records if record.exc_info], caplog.text
 
 
+class TestSentences:
+    """What is wrong is said so that it can be mended."""
+
+    @pytest.mark.parametrize(
+        ("path", "body", "param", "sentence"),
+        [
+            ("/chat/completions", {"messages": [HI], "max_tokens": 10**30}, "max_tokens", "from 1 to 2^64 - 1"),
+            ("/chat/completions", {"messages": [HI], "max_tokens": 0}, "max_tokens", "from 1 to 2^64 - 1"),
+            ("/responses", {"input": "Hi", "max_output_tokens": 2**64}, "max_output_tokens", "from 1 to 2^64 - 1"),
+            ("/responses", {}, "input", "input must be a text, or a list of items"),
+            ("/responses", {"input": 7}, "input", "input must be a text, or a list of items"),
+            ("/feedback", {"session_id": "x", "verdict": "success", "score": 1}, "score", "send one of them, not both"),
+            ("/feedback", {"session_id": "x"}, "score", "a verdict, or a score from 0 to 1, is needed"),
+        ],
+    )
+    def test_of_a_field(self, odd: Gateway, path: str, body: dict[str, Any], param: str, sentence: str) -> None:
+        told = post(odd, path, json.dumps({"model": "well", **body}).encode(), new_key(odd))
+        assert told.status_code == 400, told.text
+        assert told.json()["error"]["param"] == param
+        assert sentence in told.json()["error"]["message"]
+
+
+class TestCodings:
+    """Bodies are plain: what a compressed one would unfold to has no bound."""
+
+    @pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/messages", "/embeddings", "/feedback"])
+    def test_a_compressed_body_is_refused_as_such(self, odd: Gateway, path: str) -> None:
+        headers = {"authorization": f"Bearer {new_key(odd)}", "content-encoding": "gzip"}
+        told = httpx2.post(f"{odd.url}{path}", content=gzip.compress(b"{}"), headers=headers, timeout=HANG)
+        assert told.status_code == 415, told.text
+        assert "compressed bodies are not taken" in told.json()["error"]["message"]
+
+    def test_identity_is_no_compression(self, odd: Gateway) -> None:
+        said = json.dumps({"model": "well", "messages": [HI]}).encode()
+        headers = {"authorization": f"Bearer {new_key(odd)}", "content-encoding": "Identity"}
+        assert (
+            httpx2.post(f"{odd.url}/chat/completions", content=said, headers=headers, timeout=HANG).status_code == 200
+        )
+
+
 class TestResponses:
     """What is kept for `previous_response_id` has its limits, for one conversation and for all."""
 
@@ -218,7 +260,6 @@ class TestTranslations:
             assert not wire.work()
 
 
-HI: Any = {"role": "user", "content": "Hi"}
 TEXT: Any = {"type": "text", "text": "x"}
 MANY = MAX_PIECES + 1
 

@@ -109,7 +109,13 @@ class TestAddresses:
             ("/v1/responses", "/v1/responses"),
             ("/", "/"),
             ("/agents", "/agents"),
+            ("/v1/chat/completions/", "/v1/chat/completions"),
+            ("/v1/v1/messages//", "/v1/messages"),
+            ("/models/", "/v1/models"),
             ("/v1", "/v1"),
+            ("/v1/", "/v1/"),
+            ("/v1//", "/v1//"),
+            ("/agents/", "/agents/"),
             ("//chat/completions", "//chat/completions"),
             ("/healthz", "/healthz"),
         ],
@@ -126,16 +132,16 @@ class TestAddresses:
                 assert ask.responses.retrieve(made.id) == made
                 assert {one.id for one in ask.models.list()} == {"sale", "only"}
             message: Json = {"model": "only", "max_tokens": 50, "messages": HELLO}
-            for base in (gateway.base, f"{gateway.url}/v1"):
-                done = httpx2.post(f"{base}/messages", json=message, timeout=HANG)
+            for address in (f"{gateway.base}/messages", f"{gateway.url}/v1/messages", f"{gateway.url}/messages/"):
+                done = httpx2.post(address, json=message, timeout=HANG)
                 assert done.json()["content"][0]["text"] == "The answer is 42."
             wrong = httpx2.post(f"{gateway.base}/messages", json={})
             assert wrong.json()["type"] == "error", "errors have the protocol's form"
             paths = [line.path for line in gateway.lines()]
-        assert paths[:4] == ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/messages"]
+        assert paths[:5] == ["/v1/chat/completions", "/v1/responses", *["/v1/messages"] * 3]
 
     def test_without_keys_no_proxy_is_served_there_either(self, gateway: Gateway) -> None:
-        for path in ("/v1/models", "/models", "/v1/v1/models"):
+        for path in ("/v1/models", "/models", "/v1/v1/models", "/models/"):
             done = httpx2.get(f"{gateway.base}{path}", headers={"x-forwarded-for": "203.0.113.9"})
             assert (done.status_code, done.json()["error"]["code"]) == (403, "not_from_here"), path
 

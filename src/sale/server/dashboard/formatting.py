@@ -15,6 +15,10 @@ from sale.wording import DRIVING, quantity
 Z = 1.959963984540054
 """Of a 95 % interval."""
 NOTHING = 5e-10
+SPACE = "\u00a0"
+"""Between a figure and its unit, where no line is broken."""
+MINUS = "−\u2060"
+"""Before a dollar sign. Without the joiner a line could be broken between the two."""
 _CONTROL = re.compile(rf"[{DRIVING}\ud800-\udfff]")
 
 
@@ -24,7 +28,7 @@ def money(dollars: float | None) -> str:
         return "–"
     if abs(dollars) < NOTHING:
         return "$0"
-    sign, size = ("−" if dollars < 0 else ""), abs(dollars)
+    sign, size = (MINUS if dollars < 0 else ""), abs(dollars)
     if size >= 1:
         return f"{sign}${size:,.2f}"
     digits = max(2, min(9, 2 - math.floor(math.log10(size))))
@@ -46,7 +50,7 @@ def micro(value: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share of one, in per cent."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f}{SPACE}%"
 
 
 def number(value: float | None) -> str:
@@ -63,9 +67,11 @@ def seconds(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if value < 60:
-        return f"{value:.1f} s"
+        return f"{value:.1f}{SPACE}s"
     minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    if minutes < 60:
+        return f"{minutes}{SPACE}min {rest:02}{SPACE}s"
+    return f"{minutes // 60}{SPACE}h {minutes % 60:02}{SPACE}min"
 
 
 def moment(at: datetime | str | None) -> str:
@@ -89,9 +95,9 @@ def size(count: int) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:
-            return f"{value:.0f} {unit}"
+            return f"{value:.0f}{SPACE}{unit}"
         value /= 1000
-    return f"{value:.1f} GB"
+    return f"{value:.1f}{SPACE}GB"
 
 
 def clip(text: str, length: int = 160) -> str:

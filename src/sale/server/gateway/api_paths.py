@@ -1,4 +1,7 @@
-"""Addresses of the API: the same below `/v1` and without it, as clients differ in what they take for the base URL."""
+"""Addresses of the API: the same below `/v1` and without it, with a slash at the end and without one.
+
+Clients differ in what they take for the base URL, and in how they put an address together.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,15 @@ ROOTS: Final = frozenset({*SERVED, *(name.partition("/")[0] for name in UNSERVED
 
 
 def api_path(path: str) -> str:
-    """Return an address of the API as it is below `/v1`; any other one as it is."""
-    twice = f"{PREFIX}{PREFIX}/"
-    if path.startswith(twice):  # a client that adds `/v1` to a base URL that has it
-        return path[len(PREFIX) :]
-    root = path[1:].partition("/")[0]
-    return PREFIX + path if path.startswith("/") and root in ROOTS else path
+    """Return an address of the API as it is below `/v1`, without a slash at its end; any other one as it is."""
+    if path.startswith(f"{PREFIX}{PREFIX}/"):  # a client that adds `/v1` to a base URL that has it
+        path = path[len(PREFIX) :]
+    elif path.startswith("/") and path[1:].partition("/")[0] in ROOTS:
+        path = PREFIX + path
+    if not path.endswith("/") or not path.startswith(f"{PREFIX}/"):
+        return path
+    bare = path.rstrip("/")
+    return path if bare == PREFIX else bare
 
 
 def is_api_path(path: str) -> bool:
@@ -53,7 +59,7 @@ def is_api_path(path: str) -> bool:
 
 
 class ApiPaths:
-    """An ASGI application that knows the API's addresses below `/v1` alone, served without it, too."""
+    """An ASGI application that knows each address of the API in one form, served in the others, too."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Around `app`."""

@@ -23,6 +23,8 @@ from sale.types.labels import NOTHING_REQUIRED, Requirements
 
 Json = dict[str, Any]
 MAX_CHOICES = 128
+A_COUNT = "must be a whole number from 1 to 2^64 - 1"
+"""The end of the sentence about a number of tokens. JSON's larger integers are read as floating-point numbers."""
 ROLE_CHARACTERS = 32
 SESSION_FIELD = "sale_session"
 """The field of `metadata` that names a session."""
@@ -160,7 +162,7 @@ def read_request(body: Json, size: int) -> ChatRequest:
     check_choices_asked(body)
     for name in ("max_tokens", "max_completion_tokens"):
         if body.get(name) is not None and not (_is_int(body[name]) and body[name] > 0):
-            raise _wrong(name, "must be a number above 0")
+            raise _wrong(name, A_COUNT)
     options: object = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise _wrong("stream_options", "must be an object")

@@ -24,6 +24,8 @@ EVENTS = (
 )
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 BEARER = "bearer "
+PLAIN_CODINGS = frozenset({"", "identity"})
+COMPRESSED = "compressed bodies are not taken: send the request as plain JSON, without the header content-encoding"
 WATCH_AFTER_SECONDS = 0.03
 """Seconds after which a client that leaves is noticed."""
 KEY_HEADERS = (b"x-api-key", b"api-key")
@@ -79,9 +81,12 @@ class Exchange:
         """The whole body.
 
         Raises:
-            ApiError: It is larger than `limit` bytes.
+            ApiError: It is compressed, or larger than `limit` bytes.
             ClientLeftError: It never came whole.
         """
+        coding = self.header(b"content-encoding")
+        if coding is not None and coding.strip().lower() not in PLAIN_CODINGS:
+            raise ApiError(COMPRESSED, status=415, name="compressed_body")
         parts: list[bytes] = []
         size = 0
         while True:

@@ -127,11 +127,13 @@ def _outcome(body: Json) -> Outcome:
     if detail is not None and not isinstance(detail, str):
         raise ApiError("detail must be a text", name="invalid_value", param="detail")
     said = (detail or "")[:DETAIL_CHARACTERS].encode(errors="replace").decode().replace("\0", "")
-    if verdict is not None and score is None:
+    if verdict is not None and score is not None:
+        raise ApiError("verdict and score are given: send one of them, not both", name="invalid_value", param="score")
+    if verdict is not None:
         if verdict not in {"success", "failure", "unknown"}:
             raise ApiError("verdict must be success, failure or unknown", name="invalid_value", param="verdict")
         return Outcome(verdict=cast("Verdict", verdict), judged_by=USER, detail=said)
-    if verdict is not None or not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
+    if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
         raise ApiError("a verdict, or a score from 0 to 1, is needed", name="invalid_value", param="score")
     counted = f"score {score:g}" + (f": {said}" if said else "")
     return Outcome(verdict="success" if score >= GOOD else "failure", judged_by=USER, detail=counted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from sale.server.gateway.chat_request import A_COUNT
 from sale.server.gateway.errors import ApiError
 
 Json = dict[str, Any]
@@ -81,7 +82,7 @@ def check_fields(body: Json) -> set[str]:
             raise ApiError(f"{name} {sentence}", name="unsupported", param=name)
     most: object = body.get("max_output_tokens")
     if most is not None and not (isinstance(most, int) and not isinstance(most, bool) and most > 0):
-        raise ApiError("max_output_tokens must be a number above 0", name="invalid_value", param="max_output_tokens")
+        raise ApiError(f"max_output_tokens {A_COUNT}", name="invalid_value", param="max_output_tokens")
     if body.get("store") is not None and not isinstance(body["store"], bool):
         raise ApiError("store must be true or false", name="invalid_value", param="store")
     lost = {name for name, value in body.items() if name not in KNOWN and value is not None}

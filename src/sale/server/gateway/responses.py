@@ -157,8 +157,10 @@ def messages_of(given: object) -> list[Json]:
     """
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
+    if not isinstance(given, list):
+        raise _wrong("input", "must be a text, or a list of items")
     messages: list[Json] = []
-    for place, item in enumerate(_listed(given, "input")):
+    for place, item in enumerate(cast("list[object]", given)):
         where = f"input[{place}]"
         if not isinstance(item, dict):
             raise _wrong(where, "must be an object")

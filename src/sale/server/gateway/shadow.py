@@ -143,12 +143,12 @@ class Shadow:
 
     async def aclose(self) -> None:
         """Give up what is under way: conversations without an auction stay undecided."""
-        await self._sender.aclose()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._sender.aclose()
 
     async def _run(self, handle: MarketHandle, held: ActiveSession, job: ShadowAuction, *, crowded: bool) -> None:
         try:

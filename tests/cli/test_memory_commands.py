@@ -61,7 +61,7 @@ def test_before_it_forgets_it_says_how_many(folder: Path) -> None:
     asked = run_sale(folder, "memory", "forget", "--before", "2100-01-01", "--tenant", "default", stdin="n\n")
     assert asked.code == 1
     assert "Delete 3 auctions begun before 2100-01-01 and of the tenant default for good?" in asked.err
-    assert "Auctions: 3 settled" in run_sale(folder, "memory", "stats").out
+    assert "Records: 3 settled" in run_sale(folder, "memory", "stats").out
     named = run_sale(folder, "memory", "forget", "x001", "--source", "elsewhere", stdin="n\n")
     assert "Delete 1 auction named or from the source elsewhere for good?" in named.err
     agreed = run_sale(folder, "memory", "forget", "--before", "2100-01-01", stdin="y\n")

@@ -54,7 +54,9 @@ def list_auctions(
     as_json: bool,
 ) -> None:
     """The latest auctions."""
-    found = with_memory(config_file, lambda store: store.list(limit, agent=agent, verdict=verdict, tenant=tenant))
+    found = with_memory(
+        config_file, lambda store: store.list(limit, agent=agent, verdict=verdict, tenant=tenant), to_read=True
+    )
     if as_json:
         click.echo(document("summaries", found))
     else:
@@ -67,7 +69,7 @@ def list_auctions(
 @json_option
 def show(auction: str, config_file: Path | None, *, as_json: bool) -> None:
     """One auction in full. AUCTION is its id or the beginning of it."""
-    record = with_memory(config_file, lambda store: store.load(auction))
+    record = with_memory(config_file, lambda store: store.load(auction), to_read=True)
     if as_json:
         click.echo(document("record", record))
     else:
@@ -102,7 +104,7 @@ def export_records(target: Path, config_file: Path | None) -> None:
     refuse_itself(target, config.memory_place(settings))
     # Opened here, and not where the memory is read: a pipe nobody reads can then be left by Ctrl-C.
     with writing_text(target, private=True) as stream:
-        count = with_memory(config_file, lambda store: store.export(stream))
+        count = with_memory(config_file, lambda store: store.export(stream), to_read=True)
     output(target).print(
         f"{quantity(count, 'record')} written to {'standard output' if target == STANDARD else target}"
     )
@@ -198,7 +200,7 @@ def stats(config_file: Path | None, *, as_json: bool) -> None:
     async def look(store: AuctionMemory) -> tuple[MemoryStats, str]:
         return await store.stats(), store.where
 
-    found, where = with_memory(config_file, look)
+    found, where = with_memory(config_file, look, to_read=True)
     if as_json:
         click.echo(document("stats", found))
         return

@@ -17,26 +17,30 @@ from sale.memory.store import AuctionMemory
 T = TypeVar("T")
 
 
-def with_memory(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]]) -> T:
+def with_memory(config_file: Path | None, act: Callable[[AuctionMemory], Awaitable[T]], *, to_read: bool = False) -> T:
     """Open the memory, do one thing, close it; see `enter_memory`."""
 
     async def go() -> T:
-        async with enter_memory(config.load(config_file)) as memory:
+        async with enter_memory(config.load(config_file), to_read=to_read) as memory:
             return await act(memory)
 
     return asyncio.run(go())
 
 
 @asynccontextmanager
-async def enter_memory(settings: Settings) -> AsyncGenerator[AuctionMemory]:
+async def enter_memory(settings: Settings, *, to_read: bool = False) -> AsyncGenerator[AuctionMemory]:
     """Open the memory the settings name, and close it after.
+
+    Args:
+        settings: Name it.
+        to_read: Nothing will be put on record; see `AuctionMemory.open`.
 
     Raises:
         ConfigError: The settings have it off; then none is made.
         StoreError: It cannot be opened.
     """
     refuse_memory_off(settings)
-    memory = await open_memory(settings)()
+    memory = await open_memory(settings, to_read=to_read)()
     try:
         yield memory
     finally:

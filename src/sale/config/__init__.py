@@ -12,6 +12,7 @@ from sale.config.agents import OF_KINDS, STEP_WAYS, TOOL_WAYS, AgentSettings, Pr
 from sale.config.environment import (
     APP,
     FILE,
+    alarm_headers,
     api_key,
     command_environment,
     corpora_path,
@@ -76,6 +77,7 @@ __all__ = [
     "VerifierSettings",
     "WeightSettings",
     "WorkspaceSettings",
+    "alarm_headers",
     "allow",
     "api_key",
     "command_environment",

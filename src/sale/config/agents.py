@@ -12,7 +12,17 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from sale import extensions
-from sale.config.sections import Dollars, Options, Positive, Seconds, Section, Variable, gather_options
+from sale.config.sections import (
+    HEADER_NAME,
+    Dollars,
+    Options,
+    Positive,
+    Seconds,
+    Section,
+    Variable,
+    gather_options,
+    is_address,
+)
 from sale.config.tools import ToolSettings
 from sale.types.labels import read_labels
 from sale.types.tools import Budget
@@ -227,7 +237,7 @@ class AgentSettings(Section):
         if self.endpoint is not None and self.model is None:
             raise ValueError("an endpoint needs the name of a model")
         for name in ("endpoint", "base_url"):
-            if (address := getattr(self, name)) is not None and not _is_address(address):
+            if (address := getattr(self, name)) is not None and not is_address(address):
                 raise ValueError(
                     f"{name} is no address: write http://host:8000/v1, with a host and no port above 65535"
                 )
@@ -258,7 +268,7 @@ class AgentSettings(Section):
             raise ValueError("base_url goes with provider only; an endpoint is its own address")
         if keys := sorted(name for name in self.headers if _HOLDS_KEYS.fullmatch(name)):
             raise ValueError(f"keys are never in the file; name the variables in headers_env: {', '.join(keys)}")
-        if bad := sorted(name for name in {**self.headers, **self.headers_env} if not _HEADER.fullmatch(name)):
+        if bad := sorted(name for name in {**self.headers, **self.headers_env} if not HEADER_NAME.fullmatch(name)):
             raise ValueError(f"no names of headers: {', '.join(map(repr, bad))}")
         if bad := sorted(name for name, value in self.headers.items() if not (value.isascii() and value.isprintable())):
             raise ValueError(f"headers hold a sign that cannot be sent: {', '.join(bad)}")
@@ -307,15 +317,6 @@ class AgentSettings(Section):
         return self
 
 
-def _is_address(address: str) -> bool:
-    """Return whether an address has a host, and a port that there can be."""
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 STEP_WAYS = frozenset({"steps", "choose", "consult"})
 """Ways to work one JSON step at a time."""
 TOOL_WAYS = STEP_WAYS | {"tools"}
@@ -327,7 +328,6 @@ _OF_ENDPOINTS = frozenset({"batch", "batch_discount", "query", "rename"})
 _OF_REQUESTS = frozenset({"headers", "headers_env", "extra_body", "drop", "effort"})
 _PROTECTED = frozenset({"messages", "model", "stream", "tools"})
 """Fields of a request that the market itself fills."""
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOLDS_KEYS = re.compile(
     r"(proxy-)?authorization|cookie|.*(api|auth|access|subscription).?(key|token).*", re.IGNORECASE
 )

@@ -85,6 +85,17 @@ def server_password(server: ServerSettings) -> SecretStr | None:
     return _secret(server.password_env, "[server] password_env", "take it out of sale.toml")
 
 
+def alarm_headers(server: ServerSettings) -> dict[str, SecretStr]:
+    """The headers that alarms are sent with, from the environment variables the settings name.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    where = "[server] alarm_headers_env"
+    named = {name: _secret(variable, where, "leave it out") for name, variable in server.alarm_headers_env.items()}
+    return {name: one for name, one in named.items() if one is not None}
+
+
 def embeddings_key(embeddings: EmbeddingSettings) -> SecretStr | None:
     """The key of the endpoint for embeddings, from the environment variable the settings name.
 

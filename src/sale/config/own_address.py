@@ -25,6 +25,7 @@ def own_endpoints(settings: Settings, port: int | None = None) -> dict[str, str]
     port = server.port if port is None else port
     found = {f"agent {one.name!r}": one.endpoint or one.base_url for one in settings.agents}
     found["[server.embeddings]"] = server.embeddings.endpoint if server.embeddings is not None else None
+    found["[server] alarm_url"] = server.alarm_url
     return {place: url for place, url in found.items() if url is not None and _leads_to(url, server.host, port)}
 
 
@@ -38,7 +39,7 @@ def refuse_own_endpoints(settings: Settings, port: int) -> None:
         raise ConfigError(
             f"{url} is the address of this server, which would ask itself",
             where=place,
-            hint="Give the endpoint that does the work, or another port to the server.",
+            hint="Give the address of what answers, or another port to the server.",
         )
 
 

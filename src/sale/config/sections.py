@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, cast
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
@@ -22,6 +24,8 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of an environment variable."""
 Options = dict[str, Any]
 """Settings that an extension reads, as TOML gives them."""
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""The name of a header of HTTP."""
 
 
 NEARLY = 0.8
@@ -118,3 +122,12 @@ def gather_options(value: object, known: Collection[str], *, misspelt: bool = Fa
         return table
     rest = {key: one for key, one in table.items() if key not in own}
     return {**rest, "options": {**cast("Mapping[str, object]", given), **own}}
+
+
+def is_address(address: str) -> bool:
+    """Return whether an address has a host, and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

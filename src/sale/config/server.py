@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sale import extensions
-from sale.config.sections import Dollars, Positive, Seconds, Section
+from sale.config.sections import HEADER_NAME, Dollars, Positive, Seconds, Section, Variable, is_address
 from sale.types.labels import read_labels
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -70,6 +71,11 @@ class ServerSettings(Section):
     auctions held afterwards say [what the market would have done](shadow.md)."""
     canary: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
     """With `mode = "shadow"`, the share of conversations, in [0, 1], that the market answers all the same."""
+    alarm_url: Annotated[str, Field(pattern=extensions.ADDRESS)] | None = None
+    """An address that is told by a POST when [an alarm of the shadow](shadow.md#alarms) begins, and when it ends."""
+    alarm_headers_env: dict[str, Variable] = Field(default_factory=dict)
+    """Headers of that POST, each with the environment variable that holds its value,
+    `{ Authorization = "ALARM_TOKEN" }`."""
     session_seconds: Seconds = 1800.0
     """Seconds a conversation may rest before its record is settled. Afterwards it still goes to the same agent."""
     sessions: Positive = 10_000
@@ -120,3 +126,16 @@ class ServerSettings(Section):
             except ValueError as error:
                 raise ValueError(f"{one!r} is no address and no network: {error}") from None
         return given
+
+    @model_validator(mode="after")
+    def _alarms(self) -> Self:
+        """Refuse an address of alarms that there cannot be, without repeating it, and headers that cannot be sent."""
+        if self.alarm_url is None and self.alarm_headers_env:
+            raise ValueError("alarm_headers_env goes with alarm_url only")
+        if self.alarm_url is not None and not is_address(self.alarm_url):
+            raise ValueError("alarm_url is no address: write https://host/path, with a host and no port above 65535")
+        if self.alarm_url is not None and urlsplit(self.alarm_url).username is not None:
+            raise ValueError("alarm_url holds no user or password; name the variable of a header in alarm_headers_env")
+        if bad := sorted(name for name in self.alarm_headers_env if not HEADER_NAME.fullmatch(name)):
+            raise ValueError(f"alarm_headers_env: no names of headers: {', '.join(map(repr, bad))}")
+        return self

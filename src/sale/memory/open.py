@@ -12,12 +12,15 @@ from sale.memory.tenants import Sharing
 from sale.models.embedding import MiniLMEmbedder
 
 
-def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[[], Awaitable[AuctionMemory]]:
+def open_memory(
+    settings: Settings, prior: PriorWork | None = None, *, to_read: bool = False
+) -> Callable[[], Awaitable[AuctionMemory]]:
     """An opener for the memory that the settings, or the environment, name.
 
     Args:
         settings: Name it.
         prior: Work that counts in track records beside what is on record.
+        to_read: Nothing will be put on record; see `AuctionMemory.open`.
     """
 
     async def opener() -> AuctionMemory:
@@ -28,6 +31,7 @@ def open_memory(settings: Settings, prior: PriorWork | None = None) -> Callable[
             prior=prior,
             sharing=sharing_of(settings.memory),
             retention=retention_of(settings),
+            to_read=to_read,
         )
 
     return opener

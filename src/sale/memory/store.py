@@ -67,6 +67,7 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries,
         sharing: Sharing | None = None,
         retention: Retention | None = None,
         busy_seconds: float = BUSY_SECONDS,
+        to_read: bool = False,
     ) -> Self:
         """Open the memory; made where there is none, upgraded where it is older than this version.
 
@@ -79,13 +80,15 @@ class AuctionMemory(RecallQueries, LearningQueries, FigureQueries, BatchQueries,
             sharing: What tenants let each other see; no texts, and numbers, unless given.
             retention: How much stays on record; everything unless given.
             busy_seconds: How long to wait for other processes.
+            to_read: Nothing will be put on record, so its file may lie on a file system that is mounted read-only.
 
         Raises:
             ConfigError: The URL is none of PostgreSQL's.
             MissingExtraError: The memory is on a server, and the `postgres` extra is not installed.
             StoreError: It cannot be opened or written, is not an auction memory, or is newer than this version.
         """
-        memory = cls(await MemoryDatabase.open(place, busy_seconds), embedder, prior, sharing, retention)
+        database = await MemoryDatabase.open(place, busy_seconds, to_read=to_read)
+        memory = cls(database, embedder, prior, sharing, retention)
         try:
             memory._recall = await choose_recall(memory._database, memory._encoder, prior)
             await memory.sweep()

@@ -65,11 +65,13 @@ async def serve(
 
     Raises:
         ConfigError: The address is one that others can reach, and nothing protects it; or an agent's endpoint is it.
+            Or a variable that the settings name is not set.
         InputError: The port cannot be had.
         SaleError: The store cannot be opened, or an agent is set up wrongly.
     """
     server = settings.server
     secret = config.server_password(server)
+    config.alarm_headers(server)  # a variable that is missing is not first noticed at an alarm
     config.secure_data_directory()
     # The signals are let go last: one that comes while the store is being closed would end the process before.
     with contextlib.ExitStack() as signals:
@@ -282,6 +284,7 @@ def _on_hangup(state: GatewayState, again: Callable[[], config.Settings], port: 
         try:
             settings = await asyncio.to_thread(again)
             refuse_own_endpoints(settings, port)
+            config.alarm_headers(settings.server)
             await state.reload(Market.from_config(settings=settings.served), settings.server)
             LOG.warning("settings read again: %s", settings.origin)
         except SaleError as error:

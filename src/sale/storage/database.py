@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from sale.errors import ConfigError, MissingExtraError, StoreError, retrieve_error
 from sale.storage.backend import READERS, Backend
+from sale.storage.read_only import ReadOnlyFile, is_read_only
 from sale.storage.schema import Schema
 from sale.storage.sqlite import SqliteFile
 
@@ -47,19 +48,20 @@ class Database:
         self._running: set[asyncio.Task[object]] = set()
 
     @classmethod
-    async def open(cls, place: Path | str, busy_seconds: float = BUSY_SECONDS) -> Self:
+    async def open(cls, place: Path | str, busy_seconds: float = BUSY_SECONDS, *, to_read: bool = False) -> Self:
         """Open the database, and make or upgrade its tables.
 
         Args:
             place: A file, or the URL of a database.
             busy_seconds: How long to wait for other processes.
+            to_read: Nothing will be written, so a file may lie where nothing can be.
 
         Raises:
             ConfigError: The URL is none, or names another kind of database.
             MissingExtraError: It is PostgreSQL's, and psycopg is not installed.
             StoreError: It cannot be opened, is the database of something else, or is of another version of `sale`.
         """
-        database = cls(_backend(place, cls.schema, busy_seconds), busy_seconds)
+        database = cls(_backend(place, cls.schema, busy_seconds, to_read=to_read), busy_seconds)
         try:
             async with database.backend.presence.gate(busy_seconds):
                 await database._do(database._writer, database._prepare)
@@ -173,10 +175,10 @@ class Database:
         self.backend.close()
 
 
-def _backend(place: Path | str, schema: Schema, busy_seconds: float) -> Backend:
+def _backend(place: Path | str, schema: Schema, busy_seconds: float, *, to_read: bool) -> Backend:
     """The backend of a file, or of the database that a URL names."""
     if isinstance(place, Path) or "://" not in place:
-        return SqliteFile(resolve_path(Path(place)), schema, busy_seconds)
+        return _file(Path(place), schema, busy_seconds, to_read=to_read)
     try:
         url = make_url(place)
     except (ArgumentError, ValueError):  # their texts repeat the URL, which may hold a password
@@ -190,7 +192,7 @@ def _backend(place: Path | str, schema: Schema, busy_seconds: float) -> Backend:
     if not url.database or url.database == ":memory:":
         raise ConfigError(f"the URL of {schema.name} names no database", hint=f"Write {FORM}.")
     if kind == "sqlite":
-        return SqliteFile(resolve_path(Path(url.database)), schema, busy_seconds)
+        return _file(Path(url.database), schema, busy_seconds, to_read=to_read)
     try:
         # Loaded here only: most databases are files.
         backend: Backend = import_module("sale.storage.postgres").PostgresServer(url, schema, busy_seconds)
@@ -199,6 +201,12 @@ def _backend(place: Path | str, schema: Schema, busy_seconds: float) -> Backend:
             f"{schema.name} on a PostgreSQL server needs {error.name}", hint="pip install 'sale[postgres]'"
         ) from error
     return backend
+
+
+def _file(path: Path, schema: Schema, busy_seconds: float, *, to_read: bool) -> Backend:
+    path = resolve_path(path)
+    kind = ReadOnlyFile if to_read and is_read_only(path) else SqliteFile
+    return kind(path, schema, busy_seconds)
 
 
 def resolve_path(path: Path) -> Path:

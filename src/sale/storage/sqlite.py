@@ -39,20 +39,22 @@ FAULTS: Final[dict[int, tuple[str, str]]] = {
 class SqliteFile(Backend):
     """A database in a file."""
 
-    def __init__(self, path: Path, schema: Schema, busy_seconds: float) -> None:
+    def __init__(self, path: Path, schema: Schema, busy_seconds: float, url: URL | None = None) -> None:
         """Nothing is opened yet.
 
         Args:
             path: The file, by the one name that all who open it use.
             schema: The tables that belong there.
             busy_seconds: How long a connection waits for another one's lock.
+            url: The file as SQLAlchemy is told of it; to be read and written unless given.
         """
         super().__init__(schema, str(path))
         self._path = path
         self.presence = LockFiles(path, self.where)
-        self.reader = _engine(path, busy_seconds, READERS, begin="BEGIN")
+        url = url or URL.create("sqlite+pysqlite", database=str(path))
+        self.reader = _engine(url, busy_seconds, READERS, begin="BEGIN")
         # It takes the lock at once: one that begins as a reader could find its snapshot outdated, and would fail.
-        self.writer = _engine(path, busy_seconds, 1, begin="BEGIN IMMEDIATE")
+        self.writer = _engine(url, busy_seconds, 1, begin="BEGIN IMMEDIATE")
         self._identity: tuple[int, int] | None = None
 
     @property
@@ -100,17 +102,24 @@ class SqliteFile(Backend):
             said = str(error.strerror or error)
             return StoreError(said, where=self.where, hint=_PLACE.format(setting=setting))
         cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorcode", None)
-        # The low byte is the kind of fault, the rest its circumstances.
-        known = FAULTS.get(code & 0xFF) if isinstance(code, int) else None
+        code = fault_code(error)
+        known = FAULTS.get(code) if code is not None else None
         if known is None:
             return StoreError(f"{cause}", where=self.where, hint="This should not happen: please report it.")
         return StoreError(f"{known[0]} ({cause})", where=self.where, hint=known[1].format(setting=setting))
 
 
-def _engine(path: Path, busy_seconds: float, size: int, *, begin: str) -> Engine:
+def fault_code(error: Exception) -> int | None:
+    """Return SQLite's code for the kind of fault; `None` where the error is not SQLite's."""
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    # The low byte is the kind of fault, the rest its circumstances.
+    return code & 0xFF if isinstance(code, int) else None
+
+
+def _engine(url: URL, busy_seconds: float, size: int, *, begin: str) -> Engine:
     engine = create_engine(
-        URL.create("sqlite+pysqlite", database=str(path)),
+        url,
         # Transactions are begun by hand below; left to itself the driver begins them too late to be of use.
         connect_args={"timeout": busy_seconds, "isolation_level": None},
         pool_size=size,

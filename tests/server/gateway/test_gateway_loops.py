@@ -82,6 +82,12 @@ def test_an_endpoint_at_the_address_of_the_server_is_refused(url: str, host: str
     refuse_own_endpoints(settings, 9000)
 
 
+def test_alarms_are_not_sent_to_the_server_itself() -> None:
+    url = "http://localhost:8127/hook"
+    tables = {"agents": [agent("http://127.0.0.1:9/v1")], "server": {"alarm_url": url}}
+    assert own_endpoints(config.Settings.model_validate(tables)) == {"[server] alarm_url": url}
+
+
 def test_the_server_does_not_start_with_itself_for_an_agent_and_the_doctor_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -157,6 +157,7 @@ def test_what_a_killed_server_left_is_settled_by_the_next(written: Path) -> None
     [
         ('host = "0.0.0.0"', "sale keys create"),
         ('password_env = "NOT_SET_ANYWHERE"', "NOT_SET_ANYWHERE"),
+        ('alarm_url = "https://host"\nalarm_headers_env = { A = "NOT_SET_ANYWHERE" }', "NOT_SET_ANYWHERE"),
         ('reauction = "always"', "reauction"),
         ('trusted_proxies = ["everybody"]', "everybody"),
     ],

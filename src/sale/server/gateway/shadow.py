@@ -23,6 +23,7 @@ from sale.auction.value_of_information import standing_bids
 from sale.errors import SaleError
 from sale.market import Market
 from sale.memory.tenants import DEFAULT
+from sale.server.alarm_sender import AlarmNotice, AlarmSender
 from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession, ShadowAuction
 from sale.server.gateway.auction_wait import AuctionWatch
@@ -61,13 +62,15 @@ def incumbent_among(handle: MarketHandle, names: Collection[str]) -> Agent:
 class Shadow:
     """The auctions in the background. It belongs to one event loop."""
 
-    def __init__(self, store: GatewayStore, hub: EventHub) -> None:
+    def __init__(self, store: GatewayStore, hub: EventHub, sender: AlarmSender) -> None:
         """Nothing is begun."""
         self._store = store
         self._hub = hub
         self.on_alarms: Callable[[Collection[str]], None] = lambda _: None
         """Told which alarms are raised, whenever that is looked at."""
-        self._alarms: frozenset[str] = frozenset()
+        self._sender = sender
+        self._alarms: dict[str, datetime] = {}
+        """The alarms that are raised, with when each was noticed."""
         self._slots = asyncio.Semaphore(SLOTS)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -115,15 +118,28 @@ class Shadow:
         task.add_done_callback(self._tasks.discard)
 
     async def look(self, market: Market) -> ShadowReport:
-        """Sum up the last days, and say in the log which alarms are raised now, and which no longer."""
+        """Sum up the last days, and tell which alarms are raised now, and which no longer."""
         found = await read_report(self._store.shadow, await market.memory(), datetime.now(UTC) - WATCHED)
-        for kind in sorted(set(found.alarms) - self._alarms):
-            LOG.warning("alarm: %s. `sale shadow report` has the figures", ALARMS[kind])
-        for kind in sorted(self._alarms - set(found.alarms)):
-            LOG.warning("no longer: %s", ALARMS[kind])
-        self._alarms = frozenset(found.alarms)
-        self.on_alarms(found.alarms)
+        self._raise_alarms(found.alarms, found)
         return found
+
+    def end_alarms(self) -> None:
+        """Take back the alarms that are raised: there is a shadow no longer."""
+        if self._alarms:
+            self._raise_alarms((), None)
+
+    def _raise_alarms(self, kinds: Collection[str], found: ShadowReport | None) -> None:
+        """Raise these alarms, and take back the others; what changes is told once in the log, and to the sender."""
+        now = datetime.now(UTC)
+        for kind in sorted(set(kinds) - self._alarms.keys()):
+            LOG.warning("alarm: %s. `sale shadow report` has the figures", ALARMS[kind])
+            self._alarms[kind] = now
+            self._sender.send(AlarmNotice(kind=kind, days=WATCHED.days, since=now, until=None, report=found))
+        for kind in sorted(self._alarms.keys() - set(kinds)):
+            LOG.warning("no longer: %s", ALARMS[kind])
+            since = self._alarms.pop(kind)
+            self._sender.send(AlarmNotice(kind=kind, days=WATCHED.days, since=since, until=now, report=found))
+        self.on_alarms(kinds)
 
     async def aclose(self) -> None:
         """Give up what is under way: conversations without an auction stay undecided."""
@@ -132,6 +148,7 @@ class Shadow:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._sender.aclose()
 
     async def _run(self, handle: MarketHandle, held: ActiveSession, job: ShadowAuction, *, crowded: bool) -> None:
         try:

@@ -12,6 +12,7 @@ from sale import config
 from sale.auction.events import Judged, WorkFinished
 from sale.errors import InputError, SaleError
 from sale.market import Market
+from sale.server.alarm_sender import AlarmSender
 from sale.server.events import EventHub
 from sale.server.gateway.active_session import ActiveSession
 from sale.server.gateway.agent_minutes import AgentMinutes
@@ -87,7 +88,7 @@ class GatewayState:
         self.sessions = ActiveSessions(
             store, seconds=settings.session_seconds, most=settings.sessions, settle=self._settle
         )
-        self.shadow = Shadow(store, hub)
+        self.shadow = Shadow(store, hub, AlarmSender(lambda: self.settings))
         self._sharing = AllowanceSharing(store.allowance, lambda: self.handle.market)
         self._upstream: Upstream | None = None
         self._looked_back = False
@@ -199,6 +200,8 @@ class GatewayState:
         """See whether the market does worse than the incumbent."""
         if self.settings.mode == "shadow":
             await self.shadow.look(self.handle.market)
+        else:
+            self.shadow.end_alarms()
 
     async def _settle_abandoned(self, market: Market, rested: timedelta) -> None:
         """Settle the records of dead processes whose sessions have rested for so long, by what is on the ledger."""

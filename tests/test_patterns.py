@@ -76,7 +76,7 @@ def seconds(ask: Callable[[str], object], text: str) -> float:
 
 
 def grows_with_the_square(ask: Callable[[str], object], begin: str, piece: str, end: str) -> bool:
-    """True where four times the text costs more than ten times, twice measured."""
+    """True where four times the text costs more than ten times as much, measured again and again."""
 
     def text_of(length: int) -> str:
         return begin + (piece * length)[:length] + end
@@ -84,7 +84,7 @@ def grows_with_the_square(ask: Callable[[str], object], begin: str, piece: str, 
     for length in (1_500, 6_000):
         if (cost := seconds(ask, text_of(length))) > 0.004:
             least = min(seconds(ask, text_of(length // 4)) for _ in range(3))
-            if min(cost, seconds(ask, text_of(length))) > 10 * least:
+            if cost > 10 * least and min(seconds(ask, text_of(length)) for _ in range(5)) > 10 * least:
                 return True
     return False
 

@@ -12,6 +12,7 @@ import pytest
 from sale.server.gateway.chat import TurnEndpoint, read_chat
 from sale.server.gateway.embeddings import EmbeddingsEndpoint
 from sale.server.gateway.passthrough import PassThroughEndpoint
+from sale.server.gateway.replays import Replays
 from sale.server.store.types import Holder, LedgerEntry
 from sale.types import Price
 from tests.support.hang import HANG
@@ -55,6 +56,7 @@ def test_a_client_that_does_not_read_is_not_waited_for(path: str, monkeypatch: p
         store=SimpleNamespace(admit=admit, note=note),
         settings=SimpleNamespace(body_mb=1, embeddings=None, ledger="after"),
         handle=handle,
+        replays=Replays(),
         draining=False,
     )
     monkeypatch.setattr(EmbeddingsEndpoint, "_paid", work)
@@ -70,7 +72,9 @@ def test_a_client_that_does_not_read_is_not_waited_for(path: str, monkeypatch: p
     async def run() -> None:
         scope = {"type": "http", "path": f"/v1/{path}", "headers": []}
         request = asyncio.create_task(endpoints[path](scope, receive, send))
-        await under_way.wait()
+        begun = asyncio.create_task(under_way.wait())
+        await asyncio.wait({request, begun}, return_when=asyncio.FIRST_COMPLETED)
+        assert begun.done(), "the request ended before its work began"
         state.draining = True
         request.cancel()
         async with asyncio.timeout(HANG):

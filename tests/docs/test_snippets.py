@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from click.testing import CliRunner
 from sale import config
 from sale.cli.examples import parse_tasks
 from sale.cli.main import VERBS, app
+from sale.server.alarm_sender import AlarmNotice
+from sale.server.shadow_report import ArmReport, ShadowReport
 from tests.support.faulty_server import FaultWall
 from tests.support.gateway_process import Served, gateway
 from tests.support.hang import HANG
@@ -138,6 +141,18 @@ def test_a_part_of_settings_is_valid_beside_agents(snippet: Snippet) -> None:
 @pytest.mark.parametrize("snippet", of("json"))
 def test_json_is_a_task(snippet: Snippet) -> None:
     assert parse_tasks(json.dumps(json.loads(snippet.body)), snippet.page)
+
+
+@pytest.mark.parametrize("snippet", of("json", "alarm"))
+def test_json_is_an_alarm(snippet: Snippet) -> None:
+    shown = json.loads(snippet.body)
+    since = datetime.fromisoformat(shown["since"])
+    notice = AlarmNotice(kind=shown["alarm"], days=shown["days"], since=since, until=None, report=None)
+    figures = shown.pop("figures")
+    assert {**json.loads(notice.encode()), **shown} == json.loads(notice.encode())
+    arms = {field.name for field in fields(ShadowReport)}
+    assert figures.keys() <= arms
+    assert all(one.keys() <= {field.name for field in fields(ArmReport)} for one in figures.values())
 
 
 AGENT = '[[agents]]\nname = "a"\nlocal = "qwen2.5-coder-0.5b"\nprice = 0.03\n'

@@ -209,6 +209,7 @@ def test_no_other_kind_of_snippet() -> None:
         "toml",
         "toml part",
         "json",
+        "json alarm",
         "yaml",
         "console",
         "text",

@@ -408,7 +408,7 @@ async def test_an_error_of_the_address_names_it(endpoint: Endpoint) -> None:
         (
             "html",
             endpoint.base_url,
-            f"{endpoint.base_url} answers with a text, most likely a web page, in place of JSON",
+            f"{endpoint.base_url} sent a text, most likely a web page, in place of JSON",
         ),
         ("401", endpoint.base_url, f"(asked: {endpoint.base_url})"),
         ("404-model", endpoint.base_url, f"(asked: {endpoint.base_url})"),

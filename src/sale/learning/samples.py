@@ -10,10 +10,8 @@ import numpy as np
 from sale.auction.success_model import TRACK
 from sale.learning.dataset import MICRO, Bools, Floats, Table, agent_prices
 from sale.learning.decision import track_features
+from sale.learning.verdicts import PRIOR_TASKS
 from sale.types import SuccessModel
-
-PRIOR_TASKS = 4.0
-"""Number of outcomes that the pool's rate, or its tokens per task, counts for in an agent's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from sale.learning.check_errors import STEPS, CheckHistory, chance_right, estimate_errors
-from sale.learning.samples import PRIOR_TASKS
 from sale.types import CheckedAnswer, CheckErrors, Example, Worked
+
+PRIOR_TASKS = 4.0
+"""Number of outcomes that the pool's rate, or its tokens per task, counts for in an agent's own."""
 
 
 def weigh_verdicts(

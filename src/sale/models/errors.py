@@ -134,7 +134,7 @@ def _with_address(error: Exception, message: str, url: str) -> str:
     """The message with the endpoint's address, where that may be the wrong one."""
     advice = "" if url.endswith("/v1") else "; the URL usually ends in /v1"
     if isinstance(error, theirs.UnexpectedModelBehavior) and _NOT_JSON in str(error):
-        return f"{url} answers with a text, most likely a web page, in place of JSON{advice}"
+        return f"{url} sent a text, most likely a web page, in place of JSON{advice}"
     if isinstance(error, theirs.ModelNotFoundError):
         return f"{message} (asked: {url}{advice})"
     return f"{message} (asked: {url})" if isinstance(error, _OF_ADDRESS) else message

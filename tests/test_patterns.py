@@ -32,6 +32,7 @@ ANCHORED = ("match", "fullmatch")
 FOREIGN = frozenset({"sale.server.inspect_ai", "sale.storage.migrations.env"})
 """Modules that another program loads."""
 EXCEPT = {
+    "sale.cli.allow:_USER": "a command's, of one URL; a bound would show a longer password",
     "sale.agents.written_calls:_PARAMETER": "asked only up to the last mark that closes one",
     "sale.bench.tasks.loaders.times:_DURATION": "reads published tables of times",
     "sale.bench.tasks.loaders.times:_QUANTITY": "reads published tables of times",

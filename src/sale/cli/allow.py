@@ -15,7 +15,7 @@ from sale.cli.options import json_option, output
 from sale.errors import InputError
 from sale.files.reading import decode_text, read_bytes
 
-_USER = re.compile(r"(?<=://)[^:/]*+(:[^@]{0,2000}+)?@")
+_USER = re.compile(r"(?<=://)[^:/]*+(:[^@]*+)?@")
 """User and password in the URL of a database, told apart as SQLAlchemy does it."""
 
 
